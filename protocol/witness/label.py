@@ -7,7 +7,6 @@ candidate, and a change looks at the records that it names and at no others. Rec
 the state is the one that `walk` gives for the same set.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -47,32 +46,30 @@ class _Held(msgspec.Struct, gc=False):
 _NO_SLOT: Final = Slot()
 
 
-class WitnessedLabel:
+class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
     """The records of one label and what follows from them. `chain`, `final` and `verdicts` are those of `Walk`.
 
-    A node has many labels in memory, and most of them have one record. So a label has few containers.
+    `standings`: under the policy of the domain. `evidence` gives what was said of a record id until now; call `apply`
+    with the ids of which more was said. `others` are the records that are no candidates, by `prev`. `newest` is the
+    order key of the newest record. `size`: how many records there are; `len` is the same, and takes a call more.
+    `rivals`: how many of them are rivals. `undecided`: how many candidates can still win: neither their slot nor one
+    before it is decided for another.
+
+    A node has many labels in memory, and most of them have one record. So a label has few containers, and no part of it
+    refers to the label: the garbage collector, which stops the loop, has to look at its chain alone.
     """
 
-    def __init__(self, standings: Standings, evidence: Callable[[str], Evidence]) -> None:
-        """`standings`: under the policy of the domain. `evidence` gives what was said of a record id until now; call
-        `apply` with the ids of which more was said.
-        """
-        self._standings = standings
-        self._evidence = evidence
-        self._held: dict[str, _Held] = {}
-        self._slots: dict[str | None, Slot] = defaultdict(Slot)
-        self._others: dict[str | None, dict[str, Record]] = {}
-        """The records that are no candidates, by `prev`."""
-        self.size = 0
-        """How many records there are. `len` is the same, and takes a call more."""
-        self.newest = (0, "")
-        """The order key of the newest record."""
-        self.chain: list[Record] = []
-        self.final = 0
-        self.rivals = 0
-        """How many records are rivals."""
-        self.undecided = 0
-        """How many candidates can still win: neither their slot nor one before it is decided for another."""
+    _standings: Standings
+    _evidence: Callable[[str], Evidence]
+    _held: dict[str, _Held] = msgspec.field(default_factory=dict)
+    _slots: dict[str | None, Slot] = msgspec.field(default_factory=dict)
+    _others: dict[str | None, dict[str, Record]] = msgspec.field(default_factory=dict)
+    size: int = 0
+    newest: tuple[int, str] = (0, "")
+    chain: list[Record] = msgspec.field(default_factory=list)
+    final: int = 0
+    rivals: int = 0
+    undecided: int = 0
 
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._held
@@ -383,7 +380,9 @@ class WitnessedLabel:
         """
         new, decided = {each.id for each in candidates}, dict[str | None, bool]()
         for record in looked_at.values():
-            slot = self._slots[record.prev]
+            slot = self._slots.get(record.prev)
+            if slot is None:
+                slot = self._slots[record.prev] = Slot()
             undecided, decided_before = slot.undecided, len(slot.decided)
             if record.id in new:
                 slot.candidates[record.id] = record
