@@ -221,13 +221,7 @@ MUTANTS: Final = (
     Mutant(
         "forgotten-state",
         "the state of a label is forgotten before it is on disk",
-        (
-            Edit(
-                "node/intake/labels.py",
-                "            if any(key in states for states in self._uncommitted):\n                return\n",
-                "",
-            ),
-        ),
+        (Edit("node/intake/labels.py", "if any(key in states for states in self._uncommitted):", "if False:"),),
     ),
     Mutant(
         "two-deciders",
