@@ -1,9 +1,9 @@
 """An honest witness keeps its promises, whatever happens to its machine.
 
-Section 4 of the contract, rule by rule, checked on every receipt of an honest witness when its own node commits it. A
-witness acts only on what its own disk holds, and that only grows. So what the disk holds when a receipt is committed
-includes everything that the receipt may rest on. Safety rests on these rules: a fault in one of them shows here, long
-before chance makes two decided records of it.
+The rules of witnesses (docs/protocol.md, section 10), one by one, are checked on every receipt of an honest witness
+when its own node commits it. A witness acts only on what its own disk holds, and that only grows. So what the disk
+holds when a receipt is committed includes everything that the receipt may rest on. Safety rests on these rules: a fault
+in one of them shows here, long before chance makes two decided records of it.
 """
 
 from collections import defaultdict
