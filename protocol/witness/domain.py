@@ -98,12 +98,12 @@ class WitnessedDomain:
     @property
     def labels(self) -> Collection[str]:
         """The labels in memory that have slots."""
-        return [name for name, label in self._labels.items() if label.size]
+        return [name for name, label in self._labels.items() if len(label)]
 
     def label(self, label: str) -> WitnessedLabel | None:
         """The records of this label, which is in memory; None if there are no records."""
         walked = self._labels.get(label)
-        return walked if walked is not None and walked.size else None
+        return walked if walked is not None and len(walked) else None
 
     def sizes(self, wanted: Wanted) -> tuple[dict[str, int], list[str]]:
         """How large these parts are, those of ids by the labels that have slots: how many records of each label are in
@@ -118,8 +118,8 @@ class WitnessedDomain:
                 labels[name] = 1
         for name in labels:
             walked = self._labels.get(name)
-            if walked is not None and walked.size:
-                labels[name] = walked.size
+            if walked is not None and len(walked):
+                labels[name] = len(walked)
         return labels, alone
 
     def needs(self, records: Iterable[Record]) -> Wanted:
@@ -277,7 +277,7 @@ class WitnessedDomain:
         candidates: dict[str, list[Record]] = defaultdict(list)
         for record in change.candidates:
             label = self._labels[record.label]
-            if label.size > 1:
+            if len(label) > 1:
                 candidates[record.label].append(record)
             elif label.undecided:  # as in most labels
                 open_now.append(record)
@@ -285,7 +285,7 @@ class WitnessedDomain:
             open_now += self._labels[name].contenders(records)
         for key in dict.fromkeys(change.decided):
             label = self._labels[key[0]]
-            if label.size == 1:  # most labels: nothing else was closed or can win again
+            if len(label) == 1:  # most labels: nothing else was closed or can win again
                 change.closed.append(key)
             else:
                 change.closed += ((key[0], prev) for prev in label.closed_slots(key[1]))
@@ -414,7 +414,7 @@ class WitnessedDomain:
             self._add_receipt(record, receipt, said, change)
         for name, before in self._labels.items():
             label = self._labels[name] = WitnessedLabel(self._standings, self.evidence)
-            if not before.size:  # its first record was looked for, and did not come
+            if not len(before):  # its first record was looked for, and did not come
                 continue
             moved = label.apply([before.record(each) for each in before.ids])
             news = {each: verdict for each, verdict in moved.verdicts.items() if before.verdict(each) is not verdict}
@@ -455,7 +455,7 @@ class WitnessedDomain:
         change.verdicts |= moved.verdicts
         for prev in moved.decided:
             change.decided.append((name, prev))
-        if name in self._double or (label.size > 1 and any(map(label.is_doubly_decided, moved.decided))):
+        if name in self._double or (len(label) > 1 and any(map(label.is_doubly_decided, moved.decided))):
             self._double[name] = len(label.doubly_decided)
         change.candidates += moved.candidates
         for fork in moved.forks:

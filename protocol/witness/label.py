@@ -51,9 +51,8 @@ class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
 
     `standings`: under the policy of the domain. `evidence` gives what was said of a record id until now; call `apply`
     with the ids of which more was said. `others` are the records that are no candidates, by `prev`. `newest` is the
-    order key of the newest record. `size`: how many records there are; `len` is the same, and takes a call more.
-    `rivals`: how many of them are rivals. `undecided`: how many candidates can still win: neither their slot nor one
-    before it is decided for another.
+    order key of the newest record. `rivals`: how many records are rivals. `undecided`: how many candidates can still
+    win: neither their slot nor one before it is decided for another.
 
     A node has many labels in memory, and most of them have one record. So a label has few containers, and no part of it
     refers to the label: the garbage collector, which stops the loop, has to look at its chain alone.
@@ -64,7 +63,6 @@ class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
     _held: dict[str, _Held] = msgspec.field(default_factory=dict)
     _slots: dict[str | None, Slot] = msgspec.field(default_factory=dict)
     _others: dict[str | None, dict[str, Record]] = msgspec.field(default_factory=dict)
-    size: int = 0
     newest: tuple[int, str] = (0, "")
     chain: list[Record] = msgspec.field(default_factory=list)
     final: int = 0
@@ -75,7 +73,7 @@ class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
         return record_id in self._held
 
     def __len__(self) -> int:
-        return self.size
+        return len(self._held)
 
     @property
     def ids(self) -> Collection[str]:
@@ -131,7 +129,7 @@ class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
         place = None if held is None else held.place
         if place is not None:
             return _IS_FINAL if place < self.final else _IS_ORDERED
-        if self.undecided == self.size:  # all can win
+        if self.undecided == len(self._held):  # all can win
             return _IS_PENDING
         return _IS_PENDING if self.winner_over(record_id) is None else None
 
@@ -242,7 +240,7 @@ class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
         before it. Most records do, when they come and when witnesses say more of them.
         """
         others, prev = self._others, record.prev
-        if self.size == (not is_new):  # there is no other record, as in most labels
+        if len(self._held) == (not is_new):  # there is no other record, as in most labels
             return prev is None
         if record.id in self._slots or (others and (prev in others or record.id in others)):
             return False
@@ -260,7 +258,6 @@ class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
         """What `_apply_anywhere` does, for a new record that is alone at the end: nothing else can change by it."""
         held = self._held[record.id] = _Held(record, self._standings.of(self._evidence(record.id)))
         slot = self._slots[record.prev] = Slot({record.id: record}, is_reachable=True)
-        self.size += 1
         self.undecided += 1
         order_key = (record.timestamp, record.id)
         if order_key > self.newest:
@@ -303,7 +300,6 @@ class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
         for record in records:
             if record.id not in self._held:
                 news[record.id] = record
-                self.size += 1
                 self._held[record.id] = _Held(record, self._standings.of(self._evidence(record.id)))
                 self.newest = max(self.newest, record.order_key)
                 candidates += self._candidates_by(record)
@@ -315,7 +311,7 @@ class WitnessedLabel(msgspec.Struct, gc=False, eq=False):
         for record in (*map(self.record, moved), *candidates):
             slots[record.prev] = None
         change = self._walk_again(slots, [*news, *moved], candidates)
-        if self.size < 2:
+        if len(self._held) < 2:
             return change  # the common case: without rivals nobody contradicts themselves
         forks = self._find_forks(candidates, {each: said[each] for each in again})
         return msgspec.structs.replace(change, forks=forks) if forks else change
